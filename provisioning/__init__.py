@@ -1,0 +1,1 @@
+"""The technician's side: a pure plan, then idempotent steps."""
