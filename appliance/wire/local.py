@@ -162,7 +162,7 @@ class Arrived(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         number: Of this courier's life; :class:`Handled` quotes it.
-        kind: Last part of the topic: ``order``, ``authority``, ``roster``, ``watchlist``, ``receipt``, ``adjudication``.
+        kind: End of the topic: ``order``, ``authority``, ``roster``, ``watchlist``, ``receipt``, ``adjudication``.
         retained: Retained messages are never orders.
         envelope: Empty when the bytes come in a descriptor beside the datagram (anything over
             ``ENVELOPE_BYTES_MAX_LOCAL``, and every ``watchlist``).

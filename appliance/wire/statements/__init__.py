@@ -14,7 +14,7 @@ from appliance.wire.statements.authority import Authority, ShareForDevice
 from appliance.wire.statements.base import Statement, statement_name, statement_type
 from appliance.wire.statements.device import Acknowledgement, DestructionReceipt, DeviceStatus
 from appliance.wire.statements.orders import Order, OrderAction
-from appliance.wire.statements.roster import Device, Person, PublicKey, Role, Roster, RootKeys, Service, ServiceRole
+from appliance.wire.statements.roster import Device, Person, PublicKey, Role, RootKeys, Roster, Service, ServiceRole
 from appliance.wire.statements.watchlist import WatchlistEntry, WatchlistManifest
 
 STATEMENTS: tuple[type[Statement], ...] = (
