@@ -5,7 +5,8 @@ Rules of this module:
        the highest that this device has ever stored.
     2. The next roster is signed by the root of the present one, without the keys that the present one revokes and
        without those that have expired.
-    3. A roster whose root differs from the one that vouched for it is signed by its own root as well.
+    3. A roster whose root differs from the one that vouched for it is signed by its own root as well. Nobody else
+       signs it: a signature by a stranger refuses it, as everywhere.
     4. The version only grows. The same version again is accepted as the same roster when its payload is the same
        byte for byte, and refused otherwise.
     5. A roster that has expired replaces nothing. It may still be loaded, or a device that lay in the depot could
@@ -83,10 +84,11 @@ class TrustedRoster:
             TrustError: A rule of the envelope or of this module.
         """
         keys = {thumbprint(key): key for key in root.keys}
-        opened = open_envelope(envelope, expected=Roster, trusted=keys, needed=root.threshold)  # rule 1
+        # Rule 1. Others may have signed as well: the new root, in rule 3, which looks at every signature again.
+        opened = open_envelope(envelope, expected=Roster, trusted=keys, needed=root.threshold, allow_others=True)
         if opened.statement.version < version_min:
             raise TrustError("roster-version-lower", "the roster is older than one that this device has seen")
-        return _accept(cls, envelope, opened, vouched=(root.threshold, frozenset(keys)), now=now)
+        return _accept(cls, envelope, opened, vouched_by=(root.threshold, keys), now=now)
 
     def succeed(self, envelope: bytes, *, now: TrustedTime) -> TrustedRoster:
         """Return the roster in ``envelope`` in place of this one (or this one, when it is the same again).
@@ -96,7 +98,7 @@ class TrustedRoster:
         """
         keys = usable(self._root, now=now)
         threshold = self.statement.root.threshold
-        opened = open_envelope(envelope, expected=Roster, trusted=keys, needed=threshold)  # rule 2
+        opened = open_envelope(envelope, expected=Roster, trusted=keys, needed=threshold, allow_others=True)  # rule 2
         newer = opened.statement
         if newer.version < self.statement.version:  # rule 4
             raise TrustError("roster-version-lower", "the roster is older than the one in force")
@@ -106,8 +108,11 @@ class TrustedRoster:
             raise TrustError("roster-version-reused", "another roster carries the version of the one in force")
         if now.latest_ms >= newer.expires_at_ms:  # rule 5
             raise TrustError("roster-expired", "the new roster has expired already")
-        root = (threshold, frozenset(key.key_id for key in self._root))
-        return _accept(TrustedRoster, envelope, opened, vouched=root, now=now)
+        return _accept(TrustedRoster, envelope, opened, vouched_by=(threshold, keys), now=now)
+
+    def next_root(self) -> RootOfTrust:
+        """Return who signs the next roster. Store it beside this one: after a rotation, boot starts from it."""
+        return RootOfTrust(threshold=self.statement.root.threshold, keys=tuple(key.raw for key in self._root))
 
     def check_fresh(self, now: TrustedTime) -> None:
         """Return if this roster may still be used at ``now``.
@@ -206,7 +211,7 @@ def _accept(
     envelope: bytes,
     opened: Opened[Roster],
     *,
-    vouched: tuple[int, frozenset[KeyId]],
+    vouched_by: tuple[int, Mapping[KeyId, bytes]],
     now: TrustedTime,
 ) -> TrustedRoster:
     """Check what the signed roster says of itself, and index it."""
@@ -220,11 +225,10 @@ def _accept(
     reachable = usable(root, now=now)
     if len(reachable) < roster.root.threshold:  # rule 8
         raise TrustError("roster-root-unreachable", "fewer usable root keys than the root's threshold asks for")
-    if (roster.root.threshold, frozenset(key.key_id for key in root)) != vouched:  # rule 3
-        try:
-            open_envelope(envelope, expected=Roster, trusted=reachable, needed=roster.root.threshold)
-        except TrustError:
-            raise TrustError("roster-new-root-unsigned", "the new root keys have not signed their own roster") from None
+    threshold, old_keys = vouched_by
+    if roster.root.threshold != threshold or reachable.keys() != old_keys.keys():  # rule 3
+        _check_own_root(envelope, reachable, needed=roster.root.threshold)
+    open_envelope(envelope, expected=Roster, trusted={**old_keys, **reachable})
     keys_by_person, services, devices = _index_keys(roster)
     kept = {person: tuple(_unrevoked(keys, revoked)) for person, keys in keys_by_person.items()}
     return cls(
@@ -241,6 +245,13 @@ def _accept(
         _root=root,
         _revoked=revoked,
     )
+
+
+def _check_own_root(envelope: bytes, keys: Mapping[KeyId, bytes], *, needed: int) -> None:
+    try:
+        open_envelope(envelope, expected=Roster, trusted=keys, needed=needed, allow_others=True)
+    except TrustError:
+        raise TrustError("roster-new-root-unsigned", "the new root keys have not signed their own roster") from None
 
 
 def _index_keys(
