@@ -21,11 +21,11 @@ from appliance.wire.envelope import thumbprint
 from appliance.wire.statements import PublicKey
 
 _P = 2**255 - 19
-_Y_OF_ORDER_8 = (
+Y_OF_ORDER_8 = (
     0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
     0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
 )
-_Y_OF_SMALL_ORDER = frozenset((0, 1, _P - 1, *_Y_OF_ORDER_8))
+_Y_OF_SMALL_ORDER = frozenset((0, 1, _P - 1, *Y_OF_ORDER_8))
 _SIGN_BIT = 1 << 255
 
 
