@@ -8,22 +8,23 @@ from pathlib import Path
 
 import pytest
 
-import appliance.authority
+import appliance
 from appliance.authority.rules import RULES, UNKNOWN_RULE, explain
 
-FOLDER = Path(appliance.authority.__file__).parent
+FOLDER = Path(appliance.__file__).parent
+SOURCES = (*FOLDER.glob("authority/*.py"), *FOLDER.glob("wire/**/*.py"))
 OTHERS = {"machine.py", "rules.py"}  # the machine has a table of its own
 NAME = re.compile(r"[a-z]+(-[a-z0-9]+)+")
 
 
 def names_raised() -> set[str]:
-    """Every rule name in the sources: the first argument of TrustError, and the table of policy bounds."""
+    """Every rule name in the sources: the first argument of TrustError, and the second column of tables of rules."""
     found: set[str] = set()
-    for path in FOLDER.glob("*.py"):
+    for path in SOURCES:
         if path.name in OTHERS:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            found |= _of_error(node) | _of_policy_table(node)
+            found |= _of_error(node) | _of_rule_table(node)
     return found
 
 
@@ -34,11 +35,11 @@ def _of_error(node: ast.AST) -> set[str]:
     return {first.value} if isinstance(first, ast.Constant) and isinstance(first.value, str) else set()
 
 
-def _of_policy_table(node: ast.AST) -> set[str]:
+def _of_rule_table(node: ast.AST) -> set[str]:
     if not (isinstance(node, ast.Tuple) and len(node.elts) == 2 and isinstance(node.elts[1], ast.Constant)):
         return set()
     value = node.elts[1].value
-    return {value} if isinstance(value, str) and value.startswith("authority-") else set()
+    return {value} if isinstance(value, str) and value.startswith(("authority-", "payload-")) else set()
 
 
 def test_the_table_names_exactly_the_rules_that_are_raised() -> None:
