@@ -40,6 +40,11 @@ class MemoryUnsealingKey:
     def public(self) -> bytes:
         return self._private.public_key().public_bytes_raw()
 
+    @property
+    def private_for_examples(self) -> bytes:
+        """The 32 private bytes, which the documentation prints so that its readers can open the examples."""
+        return self._private.private_bytes_raw()
+
     def open(self, ciphertext: bytes, *, info: bytes) -> bytes:
         return raw_open(self._private, ciphertext, info)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -19,7 +19,7 @@ from appliance.wire.statements.base import (
     ThresholdE4,
 )
 
-ALERT_EVENT_TYPE = "org.lamppost.alert.v1"
+ALERT_EVENT_TYPE: Final = "org.lamppost.alert.v1"
 CROP_BYTES_MAX = 65_536
 
 
