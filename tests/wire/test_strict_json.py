@@ -19,7 +19,7 @@ from appliance.wire.statements import (
     SealedAlert,
     WatchlistEntry,
 )
-from appliance.wire.strict_json import PAYLOAD_BYTES_MAX, decode, decode_list, encode
+from appliance.wire.strict_json import MIB, PAYLOAD_BYTES_MAX, decode, decode_list, encode
 from tools import example_statements as told
 
 ORDER = told.activate_order()
@@ -84,8 +84,11 @@ REFUSED = {
     "eight thousand open brackets": (b"[" * 8_000, "payload-too-deep"),
     "objects all the way down": (b'{"a":' * 1_000 + b"1" + b"}" * 1_000, "payload-too-deep"),
     "brackets after an escaped quote": (b'["\\"",' + b"[" * 100 + b"]" * 101, "payload-too-deep"),
-    "brackets after a stray backslash": (b'\\"' + b"[" * 100 + b'"', "payload-not-json"),
-    "brackets in a string that never ends": (b'["' + b"[" * 100, "payload-too-deep"),
+    "brackets after a stray backslash": (b'\\"' + b"[" * 100 + b'"', "payload-too-deep"),
+    "brackets in a string that never ends": (b'["' + b"[" * 100, "payload-not-json"),
+    "a backslash at the end": (b'["\\', "payload-not-json"),
+    "brackets after an escaped backslash": (b'["\\\\",' + b"[" * 100 + b"]" * 101, "payload-too-deep"),
+    "nothing but closing brackets": (b"]" * 8_000, "payload-not-json"),
     "a byte too many": (b" " * (PAYLOAD_BYTES_MAX[Order] + 1), "payload-too-large"),
 }
 
@@ -114,9 +117,18 @@ def test_brackets_inside_strings_count_for_nothing() -> None:
 
 
 def test_more_brackets_than_any_statement_needs_are_refused_before_parsing() -> None:
-    with pytest.raises(TrustError, match="payload-too-deep"):
+    with pytest.raises(TrustError, match="payload-too-large"):
         strict_json.document(b"[" + b"[]," * 10 + b"[]]", bytes_max=1_000, openings_max=11)
     assert len(strict_json.document(b"[" + b"[]," * 10 + b"[]]", bytes_max=1_000, openings_max=12)) == 11
+
+
+@pytest.mark.parametrize("unit", [b'\\"', b'"', b'"\\', b"\\", b"]", b"[", b"[]", b"[],", b'"",', b"0,", b'{"":0},'])
+def test_megabytes_of_nonsense_are_refused_in_no_time(unit: bytes) -> None:
+    """What nobody has signed must not cost much: a quadratic step would take hours here, not a second."""
+    nonsense = unit * (4 * MIB // len(unit))
+    for start in (b"", b"[", b'["', b'{"":'):
+        with pytest.raises(TrustError):
+            strict_json.document(start + nonsense, bytes_max=8 * MIB, openings_max=18)
 
 
 def test_white_space_order_and_escapes_are_the_writers_business() -> None:
