@@ -47,7 +47,8 @@ WRAPPER_BYTES_MAX = 4_096
 """What an envelope holds besides its payload: 16 signatures of about 180 bytes, the type, white space."""
 
 ENVELOPE_DEPTH_MAX = 3
-ENVELOPE_OPENINGS_MAX = 2 + SIGNATURES_MAX
+ENVELOPE_OPENINGS_MAX = 4 * SIGNATURES_MAX
+"""Bounds what is parsed of strangers' bytes; wide enough that a seventeenth signature is refused by its own rule."""
 
 
 class _Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -62,7 +62,7 @@ OPENINGS_MAX = 400_000
 
 TOKENS_PER_OPENING_MAX = 100
 """Quotes and commas, times the openings that are allowed: bounds the memory that a parser takes before any signature
-is known to be good. The fullest order has 24 keys in one object; a list of 20,000 thumbprints is one array of many."""
+is known to be good. An envelope with 16 signatures needs about 170 of its 6,400."""
 
 DIGITS_MAX = 19  # 2**63 - 1 has nineteen
 

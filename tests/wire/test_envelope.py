@@ -149,7 +149,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "a damaged signature beside a good one": (more_signatures({"keyid": BOB.key_id, "sig": SIG}), "signature-invalid"),
     "the same signature twice": (more_signatures(signature_of(GOOD)), "signature-duplicate"),
-    "seventeen signatures": (more_signatures(*[signature_of(GOOD)] * SIGNATURES_MAX), "envelope-malformed"),
+    "seventeen signatures": (more_signatures(*[signature_of(GOOD)] * SIGNATURES_MAX), "too-many-signatures"),
     "another statement": (OTHER, "envelope-wrong-type"),
     "the type swapped": (wrapper(lambda w: w.update(payloadType=statement_type(Receipt))), "envelope-wrong-type"),
     "another version of the type": (

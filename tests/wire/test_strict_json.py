@@ -131,6 +131,16 @@ def test_megabytes_of_nonsense_are_refused_in_no_time(unit: bytes) -> None:
             strict_json.document(start + nonsense, bytes_max=8 * MIB, openings_max=18)
 
 
+def test_more_strings_and_commas_than_any_statement_needs_are_refused_before_parsing() -> None:
+    for members, allowed in ((33, True), (34, False)):
+        payload = b"[" + b",".join([b'""'] * members) + b"]"  # two quotes each, and the commas between
+        if allowed:
+            assert len(strict_json.document(payload, bytes_max=1_000, openings_max=1)) == members
+        else:
+            with pytest.raises(TrustError, match="payload-too-large"):
+                strict_json.document(payload, bytes_max=1_000, openings_max=1)
+
+
 def test_white_space_order_and_escapes_are_the_writers_business() -> None:
     respelled = json.dumps(dict(reversed(json.loads(PAYLOAD).items())), indent=3).replace("p-dan", "\\u0070-dan")
     assert decode(respelled.encode(), Order) == ORDER
