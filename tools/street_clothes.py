@@ -31,7 +31,16 @@ _ARM: Points = [(-0.92, 0.48), (-1.2, 0.66), (-1.4, 1.2), (-1.5, 2.6), (-1.46, 4
 _LEG: Points = [(-1.02, 5.8), (-0.95, 8.0), (-0.88, 9.9), (-0.14, 9.9), (-0.02, 6.4), (-0.02, 5.8)]
 _LAPEL: Points = [(-0.3, 0.04), (-0.64, 0.24), (-0.5, 0.95), (-0.03, 1.45), (0.0, 0.95)]
 _VEE: Points = [(-0.29, 0.0), (-0.3, 0.14), (0.0, 0.98), (0.3, 0.14), (0.29, 0.0)]
-_HOOD: Points = [(-0.5, 0.5), (-0.66, 0.0), (-0.68, -0.8), (-0.5, -1.45), (0.0, -1.75)]
+_HOOD: Points = [
+    (-0.7, 0.5),
+    (-0.62, 0.1),
+    (-0.66, -0.4),
+    (-0.66, -0.8),
+    (-0.58, -1.15),
+    (-0.42, -1.42),
+    (-0.2, -1.58),
+    (0.0, -1.62),
+]
 
 
 def mirrored(half: Points) -> Points:
@@ -44,7 +53,7 @@ def polygon_mask(points: Points, soft_px: float = 1.2) -> Plane:
     mask = np.zeros(CANVAS[::-1], np.uint8)
     corners = np.array([[CHIN[0] + x * FACE_PX, CHIN[1] + y * FACE_PX] for x, y in points])
     cv2.fillPoly(mask, [np.rint(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return cv2.GaussianBlur(mask, (0, 0), soft_px).astype(np.float32) / np.float32(255)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), soft_px) / np.float32(255), np.float32)
 
 
 class Tailor:
@@ -65,7 +74,7 @@ class Tailor:
         grain = self._random.randint(0, 256, (height, width)).astype(np.uint8)
         long = cv2.resize(folds, CANVAS, interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255 - 0.5
         fine = cv2.GaussianBlur(grain, (0, 0), 0.9).astype(np.float32) / 255 - 0.5
-        return (1 + 0.22 * long + 0.2 * fine).astype(np.float32)
+        return (1 + 0.3 * long + 0.24 * fine).astype(np.float32)
 
     def _round(self, centre: float, half: float) -> Plane:
         """Return the shading of an upright cylinder that is lit from the upper left."""
@@ -85,19 +94,19 @@ class Tailor:
         canvas[area] += (paint - canvas[area]) * inside
 
     def under(self, colour: Sequence[int]) -> Image:
-        """Return what lies behind the head: legs, arms and a shirt."""
+        """Return what lies behind the head: a shirt, as the upper part of a canvas."""
+        canvas = _blank()
+        shirt = [int(70 + c * 0.5) for c in colour]
+        self._lay(canvas, mirrored([(-0.34, -0.1), (-0.6, 0.5), (-0.6, 1.5)]), shirt, self._round(0, 1.4))
+        return np.ascontiguousarray(canvas[: rows_above(1.6)].astype(np.uint8))
+
+    def coat(self, colour: Sequence[int], *, open_at_neck: bool) -> Image:
+        """Return a coat with sleeves, lapels and buttons over trousers; with a gap at the neck if ``open_at_neck``."""
         canvas = _blank()
         dark = [int(c * 0.45) + 12 for c in colour]
         for side in (-1.0, 1.0):
             leg = [(side * x, y) for x, y in _LEG]
             self._lay(canvas, leg, dark, self._round(side * -0.5, 0.8))
-        shirt = [int(70 + c * 0.5) for c in colour]
-        self._lay(canvas, mirrored([(-0.34, -0.1), (-0.6, 0.5), (-0.6, 1.5)]), shirt, self._round(0, 1.4))
-        return canvas.astype(np.uint8)
-
-    def coat(self, colour: Sequence[int], *, open_at_neck: bool) -> Image:
-        """Return a coat with sleeves, lapels and a row of buttons; with a gap at the neck if ``open_at_neck``."""
-        canvas = _blank()
         self._lay(canvas, mirrored(_TORSO), colour, self._round(0, 1.5))
         for side in (-1.0, 1.0):
             arm = [(side * x, y) for x, y in _ARM]
@@ -121,7 +130,9 @@ class Tailor:
     def scarf(self, colour: Sequence[int]) -> Image:
         """Return a wide knitted scarf, to be worn over the coat."""
         canvas = _blank()
-        ring = mirrored([(0.0, 0.13), (-0.3, 0.05), (-0.5, -0.12), (-0.72, 0.16), (-0.66, 0.5), (-0.34, 0.78), (0, 0.84)])
+        ring = mirrored(
+            [(0.0, 0.13), (-0.3, 0.05), (-0.5, -0.12), (-0.72, 0.16), (-0.66, 0.5), (-0.34, 0.78), (0, 0.84)]
+        )
         bands = 1 + 0.2 * np.sin((self._y - 0.35 * self._x**2) * 17) + 0.08 * np.sin(self._x * 60)
         self._lay(canvas, ring, colour, np.asarray(self._round(0, 0.95) * bands, np.float32), 2.5)
         return canvas.astype(np.uint8)
@@ -143,6 +154,11 @@ class Tailor:
         rim = [(-0.63, top + 0.22), (-0.65, top - 0.04), (-0.3, top - 0.16), (0.0, top - 0.19)]
         self._lay(canvas, [*mirrored(rim), *brim], [int(c * 0.8) for c in colour], shade, 1.6)
         return canvas.astype(np.uint8)
+
+
+def rows_above(below_chin: float) -> int:
+    """Return how many rows of the canvas lie above a height given in face widths below the chin."""
+    return min(CANVAS[1], int(CHIN[1] + below_chin * FACE_PX) // 16 * 16)
 
 
 def over(lower: Image, upper: Image) -> Image:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.street_clothes import CANVAS, CHIN, FACE_PX, Image, Tailor, over
+from tools.street_clothes import CANVAS, CHIN, FACE_PX, Image, Tailor, over, rows_above
 from trt_engines.photographs import photograph
 
 if sys.version_info >= (3, 11):
@@ -54,7 +54,8 @@ class Layer:
 
 def load_table(path: Path) -> dict[str, Any]:
     """Return a TOML file as a dictionary."""
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    return table
 
 
 class Person:
@@ -75,7 +76,8 @@ class Person:
         self._pictures = _pictures(photograph(entry["photograph"], cache), self._keys) if "faces" in entry else []
         self.has_face = bool(self._pictures)
         self._heads: dict[int, Layer] = {}
-        self._cap = self._tailor.cap(entry["cap"], -self.face_ratio) if "cap" in entry else None
+        self._rows = rows_above(4.6 if entry["wears"] == "photo" else 0.8)
+        self._cap = self._tailor.cap(entry["cap"], -self.face_ratio)[: self._rows] if "cap" in entry else None
         self.behind = Layer.of(self._behind())
         self.front = self._front()
 
@@ -94,8 +96,7 @@ class Person:
 
     def _behind(self) -> Image:
         colour, wears = self._entry["colour"], self._entry["wears"]
-        lower = self._tailor.under(colour)
-        return over(lower, self._tailor.coat(colour, open_at_neck=False)) if wears == "photo" else lower
+        return self._tailor.coat(colour, open_at_neck=False) if wears == "photo" else self._tailor.under(colour)
 
     def _front(self) -> Layer | None:
         colour, wears = self._entry["colour"], self._entry["wears"]
@@ -117,12 +118,14 @@ class Person:
         x, y, width, height = self._face_at(index)
         picture = _toned(self._pictures[index], float(self._entry["gain"]))
         scale = FACE_PX / width
-        to_canvas = np.array([[scale, 0, CHIN[0] - scale * (x + width / 2)], [0, scale, CHIN[1] - scale * (y + height)]])
+        to_canvas = np.array(
+            [[scale, 0, CHIN[0] - scale * (x + width / 2)], [0, scale, CHIN[1] - scale * (y + height)]]
+        )
         alpha = self._alpha(np.array([x, y, width, height]), to_canvas, picture.shape[:2])
         if scale < 1:
             picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
             to_canvas[0, 0] = to_canvas[1, 1] = 1.0
-        colour = cv2.warpAffine(picture, to_canvas, CANVAS, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        colour = cv2.warpAffine(picture, to_canvas, (CANVAS[0], self._rows), flags=cv2.INTER_CUBIC, borderMode=1)
         cut = cv2.merge([cv2.multiply(colour, cv2.merge([alpha] * 3), scale=1 / 255), alpha])
         return (over(cut.astype(np.uint8), self._cap) if self._cap is not None else cut).astype(np.uint8, copy=False)
 
@@ -132,7 +135,7 @@ class Person:
         outline = (np.array(self._entry["outline"], np.float64) - drawn_at[:2]) / drawn_at[2] * face[2] + face[:2]
         outline = np.clip(outline, 0, [size[1] - 1, size[0] - 1])
         corners = outline @ to_canvas[:, :2].T + to_canvas[:, 2]
-        mask = np.zeros(CANVAS[::-1], np.uint8)
+        mask = np.zeros((self._rows, CANVAS[0]), np.uint8)
         cv2.fillPoly(mask, [np.rint(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
         mask = cv2.erode(mask, np.ones((3, 3), np.uint8)).astype(np.uint8)
         mask = cv2.GaussianBlur(mask, (0, 0), 1.6).astype(np.uint8)
@@ -140,7 +143,7 @@ class Person:
         if self._entry["wears"] == "photo":
             end = float(corners[:, 1].max() - CHIN[1]) / FACE_PX - 0.05
             start = end - 0.3
-        below = (np.arange(CANVAS[1], dtype=np.float32)[:, None] - CHIN[1]) / FACE_PX
+        below = (np.arange(self._rows, dtype=np.float32)[:, None] - CHIN[1]) / FACE_PX
         fade = np.clip((end - below) / (end - start), 0, 1)
         if self._entry["wears"] != "photo":  # shoulders of the photograph must not stick out of the coat
             aside = np.abs(np.arange(CANVAS[0], dtype=np.float32)[None, :] - CHIN[0]) / FACE_PX

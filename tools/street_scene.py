@@ -15,8 +15,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from tools.street_clothes import CHIN, FACE_PX, Image, Plane
+from tools.street_clothes import CHIN, FACE_PX, Image
 from tools.street_people import Layer, Person, load_table, read_picture
 from tools.street_walk import FRAMES_PER_SECOND, HEIGHT, WIDTH, Pose, Walk, walk_from
 from trt_engines.photographs import photograph
@@ -55,6 +56,7 @@ class Scene:
         self._cast: Mapping[str, Any] = load_table(CAST_FILE)["person"]
         self.name = name
         self.seconds = float(table["seconds"])
+        self.backgrounds = ("city",) if table["background"] == "city" else ()
         self.references: list[Mapping[str, Any]] = list(table["reference"])
         self.walks = [walk_from(entry, number, seed) for number, entry in enumerate(table["walk"])]
         self._people: dict[int, Person] = {}
@@ -65,6 +67,7 @@ class Scene:
         self._light = _light(table["light"])
         noise = np.random.RandomState(seed).randint(0, NOISE_LEVELS, (NOISE_PATTERNS, HEIGHT, WIDTH, 3))
         self._noise = noise.astype(np.uint8)
+        self._noise_mean = np.full((HEIGHT, WIDTH, 3), NOISE_LEVELS // 2, np.uint8)
 
     def identity(self, walk: Walk) -> str:
         """Return who this is: the same for two walks of one human being."""
@@ -97,7 +100,7 @@ class Scene:
                 self._draw(frame, owner, number, poses[number], time_s)
         cv2.multiply(frame, self._light, frame, scale=_weather(time_s) / 127)
         cv2.add(frame, self._noise[index % NOISE_PATTERNS], frame)
-        cv2.subtract(frame, (NOISE_LEVELS // 2,) * 3 + (0,), frame)
+        cv2.subtract(frame, self._noise_mean, frame)
         seen = [self._seen(owner, number, pose) for number, pose in poses.items() if self._people[number].has_face]
         return frame, [face for face in seen if face.visible > _HIDDEN_BELOW]
 
@@ -141,7 +144,7 @@ class Scene:
         axes = (max(1, round(pose.face * 0.4)), max(1, round(height * 0.42)))
         cv2.ellipse(oval, (round(middle[0]) - left, round(middle[1]) - top), axes, 0, 0, 360, 1, -1)
         shown = np.count_nonzero((owner[top:low, left:right] == number) & (oval > 0))
-        return FaceSeen(walk=number, box=box, visible=min(1.0, shown / (math.pi * axes[0] * axes[1])))
+        return FaceSeen(walk=number, box=box, visible=min(1.0, float(shown) / (math.pi * axes[0] * axes[1])))
 
 
 def _placed(layer: Layer, pose: Pose, degrees: float) -> tuple[Image, int, int] | None:
@@ -182,13 +185,22 @@ def _blend(
     owner[area][alpha > 127] = number
 
 
-def _cover(frame: Image, behind: Image, owner: Image, mask: Plane | None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Crowd:
+    """Where the people in front in the background are: how much of each pixel is theirs, from ``top`` down."""
+
+    top: int
+    theirs: Image
+    others: Image
+    solid: NDArray[np.bool_]
+
+
+def _cover(frame: Image, behind: Image, owner: Image, crowd: Crowd | None) -> None:
     """Lay the crowd of the background over those who walk behind it."""
-    if mask is not None:
-        rows = slice(int(np.nonzero(mask.any(axis=1))[0][0]), HEIGHT)
-        soft = mask[rows, :, None]
-        frame[rows] = (frame[rows] + (behind[rows].astype(np.float32) - frame[rows]) * soft).astype(np.uint8)
-        owner[mask > 0.5] = _NOBODY
+    if crowd is not None:
+        hidden = cv2.multiply(frame[crowd.top :], crowd.others, scale=1 / 255)
+        cv2.add(hidden, cv2.multiply(behind[crowd.top :], crowd.theirs, scale=1 / 255), frame[crowd.top :])
+        owner[crowd.top :][crowd.solid] = _NOBODY
 
 
 def _post(frame: Image, owner: Image, x: int) -> None:
@@ -234,19 +246,23 @@ def _drawn_street() -> Image:
     return cv2.GaussianBlur(street, (0, 0), 3.2).astype(np.uint8)
 
 
-def _crowd(outlines: list[Any]) -> Plane | None:
+def _crowd(outlines: list[Any]) -> Crowd | None:
     if not outlines:
         return None
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.fillPoly(mask, [np.array(outline, np.int32) for outline in outlines], 255, cv2.LINE_AA)
-    return cv2.GaussianBlur(mask, (0, 0), 1.8).astype(np.float32) / np.float32(255)
+    mask = cv2.GaussianBlur(mask, (0, 0), 1.8).astype(np.uint8)
+    top = int(np.nonzero(mask.any(axis=1))[0][0])
+    theirs = cv2.merge([mask[top:]] * 3).astype(np.uint8, copy=False)
+    return Crowd(top=top, theirs=theirs, others=255 - theirs, solid=mask[top:] > 127)
 
 
 def _light(stops: list[list[float]]) -> Image:
     """Return how bright each place is, 127 as the photograph: shade and sun by x, as [x, gain] stops."""
     gains = np.interp(np.arange(WIDTH), [stop[0] for stop in stops], [stop[1] for stop in stops])
-    row = np.clip(gains * 127, 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(row[None, :, None], (HEIGHT, WIDTH, 3)))
+    light = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    light[:] = np.clip(gains * 127, 0, 255).astype(np.uint8)[None, :, None]
+    return light
 
 
 def _weather(time_s: float) -> float:
