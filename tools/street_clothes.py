@@ -28,6 +28,7 @@ CHIN = (304.0, 330.0)
 
 _TORSO: Points = [(-0.34, 0.08), (-0.66, 0.28), (-1.06, 0.52), (-1.22, 0.95), (-1.1, 3.0), (-1.14, 4.6), (-1.2, 6.4)]
 _ARM: Points = [(-0.92, 0.48), (-1.2, 0.66), (-1.4, 1.2), (-1.5, 2.6), (-1.46, 4.3), (-1.1, 4.4), (-1.04, 2.6)]
+_GLOVE: Points = [(-1.12, 4.36), (-1.44, 4.34), (-1.48, 4.7), (-1.38, 5.0), (-1.2, 5.04), (-1.1, 4.7)]
 _LEG: Points = [(-1.02, 5.8), (-0.95, 8.0), (-0.88, 9.9), (-0.14, 9.9), (-0.02, 6.4), (-0.02, 5.8)]
 _LAPEL: Points = [(-0.3, 0.04), (-0.64, 0.24), (-0.5, 0.95), (-0.03, 1.45), (0.0, 0.95)]
 _VEE: Points = [(-0.29, 0.0), (-0.3, 0.14), (0.0, 0.98), (0.3, 0.14), (0.29, 0.0)]
@@ -71,10 +72,12 @@ class Tailor:
         """Return the relative brightness of cloth: long folds and a fine grain."""
         width, height = CANVAS
         folds = self._random.randint(0, 256, (height // 130, width // 22)).astype(np.uint8)
+        creases = self._random.randint(0, 256, (height // 40, width // 9)).astype(np.uint8)
         grain = self._random.randint(0, 256, (height, width)).astype(np.uint8)
         long = cv2.resize(folds, CANVAS, interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255 - 0.5
         fine = cv2.GaussianBlur(grain, (0, 0), 0.9).astype(np.float32) / 255 - 0.5
-        return (1 + 0.3 * long + 0.24 * fine).astype(np.float32)
+        creased = cv2.resize(creases, CANVAS, interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255 - 0.5
+        return (1 + 0.3 * long + 0.09 * creased + 0.26 * fine).astype(np.float32)
 
     def _round(self, centre: float, half: float) -> Plane:
         """Return the shading of an upright cylinder that is lit from the upper left."""
@@ -101,19 +104,10 @@ class Tailor:
         return np.ascontiguousarray(canvas[: rows_above(1.6)].astype(np.uint8))
 
     def coat(self, colour: Sequence[int], *, open_at_neck: bool) -> Image:
-        """Return a coat with sleeves, lapels and buttons over trousers; with a gap at the neck if ``open_at_neck``."""
-        canvas = _blank()
-        dark = [int(c * 0.45) + 12 for c in colour]
-        for side in (-1.0, 1.0):
-            leg = [(side * x, y) for x, y in _LEG]
-            self._lay(canvas, leg, dark, self._round(side * -0.5, 0.8))
-        self._lay(canvas, mirrored(_TORSO), colour, self._round(0, 1.5))
-        for side in (-1.0, 1.0):
-            arm = [(side * x, y) for x, y in _ARM]
-            self._lay(canvas, [(x + side * -0.04, y + 0.02) for x, y in arm], [c // 2 for c in colour], self._cloth, 5)
-            self._lay(canvas, arm, colour, self._round(side * -1.25, 0.42), 2)
-        line = mirrored([(-0.016, 1.3), (-0.016, 6.4)])
-        self._lay(canvas, line, [c // 3 for c in colour], self._cloth)
+        """Return a coat with lapels and buttons over trousers; with a gap at the neck if ``open_at_neck``."""
+        canvas = self._coat_from_behind(colour)
+        darker = [c // 3 for c in colour]
+        self._lay(canvas, mirrored([(-0.016, 1.3), (-0.016, 6.4)]), darker, self._cloth)
         for number in range(5):
             top = 1.6 + number * 0.85
             button = [(0.1, top), (0.17, top), (0.17, top + 0.07), (0.1, top + 0.07)]
@@ -127,6 +121,22 @@ class Tailor:
             canvas *= 1 - polygon_mask(_VEE)[..., None]
         return canvas.astype(np.uint8)
 
+    def _coat_from_behind(self, colour: Sequence[int]) -> Plane:
+        """Return trousers, a plain coat with sleeves, and gloves."""
+        canvas = _blank()
+        dark = [int(c * 0.45) + 12 for c in colour]
+        for side in (-1.0, 1.0):
+            leg = [(side * x, y) for x, y in _LEG]
+            self._lay(canvas, leg, dark, self._round(side * -0.5, 0.8))
+        self._lay(canvas, mirrored(_TORSO), colour, self._round(0, 1.5))
+        for side in (-1.0, 1.0):
+            arm = [(side * x, y) for x, y in _ARM]
+            self._lay(canvas, [(x + side * 0.06, y) for x, y in arm], [c // 2 for c in colour], self._cloth, 4)
+            self._lay(canvas, arm, colour, self._round(side * -1.25, 0.42), 2)
+            glove = [(side * x, y) for x, y in _GLOVE]
+            self._lay(canvas, glove, [34, 34, 38], self._round(side * -1.28, 0.3), 2)
+        return canvas
+
     def scarf(self, colour: Sequence[int]) -> Image:
         """Return a wide knitted scarf, to be worn over the coat."""
         canvas = _blank()
@@ -139,7 +149,7 @@ class Tailor:
 
     def hood(self, colour: Sequence[int]) -> Image:
         """Return somebody seen from behind with a hood up: no face at all."""
-        canvas = self.coat(colour, open_at_neck=False).astype(np.float32)
+        canvas = self._coat_from_behind(colour)
         self._lay(canvas, mirrored(_HOOD), colour, self._round(0, 0.85), 3)
         return canvas.astype(np.uint8)
 

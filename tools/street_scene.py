@@ -232,7 +232,7 @@ def _drawn_street() -> Image:
     x = 0
     while x < WIDTH:
         width, top = int(random.randint(120, 230)), int(random.randint(-80, 120))
-        wall = np.array([random.randint(95, 150), random.randint(100, 150), random.randint(110, 160)])
+        wall = np.array([0, 4, 10]) + random.randint(95, 155) + random.randint(-9, 10, 3)
         cv2.rectangle(street, (x, top), (x + width, 420), wall.tolist(), -1)
         for wx in range(x + 18, x + width - 30, 44):
             for wy in range(max(10, top + 24), 330, 70):
@@ -273,7 +273,7 @@ def _weather(time_s: float) -> float:
 def _sway(ground: Image, time_s: float, crowd: bool) -> Image:
     """Return the background with its crowd shifting from foot to foot by a pixel or two."""
     if not crowd:
-        return ground.copy()
+        return np.array(ground, np.uint8)
     columns = np.arange(WIDTH, dtype=np.float32)
     rows = np.arange(HEIGHT, dtype=np.float32)
     lively = np.clip((rows - 140) / 80, 0, 1) * np.clip((660 - rows) / 240, 0, 1)
