@@ -124,7 +124,7 @@ class Graph:
         self.weights[name] = value
         return name
 
-    def producers(self) -> Mapping[str, Node]:
+    def producers(self) -> dict[str, Node]:
         """Return which node makes each tensor."""
         return {output: node for node in self.nodes for output in node.outputs}
 

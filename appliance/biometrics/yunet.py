@@ -107,4 +107,5 @@ def _column(outputs: dict[str, Floats], kind: str, stride: int, cells: int, valu
     if found is None or found.shape != (1, cells, values):
         shape = None if found is None else found.shape
         raise InvariantError(f"the detector's {kind}_{stride} should be (1, {cells}, {values}); found {shape}")
-    return found[0]
+    cells_first: Floats = found[0]
+    return cells_first
