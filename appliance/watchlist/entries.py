@@ -149,4 +149,4 @@ def _shape_error(error: Exception) -> TrustError:
 
 def _bytes_of(raw: msgspec.Raw) -> memoryview:
     """Return where ``raw`` lies in the text: nothing is copied."""
-    return memoryview(raw)  # type: ignore[arg-type]  # msgspec's stub leaves the buffer protocol out
+    return memoryview(raw)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,8 +17,15 @@ from appliance.adapters.secret_memory import LinuxSecretMemory
 from appliance.model.frames import Floats
 from appliance.model.units import AuthorityId, DeviceId, Digest, KeyId, UnixMs
 from appliance.watchlist import BuiltBundle, Gallery, OpenedManifest, build_bundle, open_gallery, open_manifest
+from appliance.watchlist.body import encrypt_body
 from appliance.watchlist.building import seal_share_b
+from appliance.watchlist.bundle import assemble
+from appliance.watchlist.entries import encode_entries
+from appliance.watchlist.keys import body_cipher
+from appliance.watchlist.manifest import CHUNK_BYTES, associated_data
+from appliance.wire.envelope import sha256_hex, sign
 from appliance.wire.statements import Device, PublicKey, WatchlistEntry
+from appliance.wire.strict_json import encode
 
 NOW_MS = UnixMs(1_790_000_000_000)
 HOUR_MS = 3_600_000
@@ -139,3 +146,52 @@ def open_it(manifest: OpenedManifest, built: BuiltBundle, **changes: Any) -> Gal
 def keys_of(*keys: MemorySigningKey) -> dict[KeyId, bytes]:
     """Return keys as ``open_manifest`` takes them."""
     return {key.key_id: key.public for key in keys}
+
+
+def a_plain_gallery(templates: Floats, owners: NDArray[np.int32]) -> bytes:
+    """Return the first part of a body's plaintext, as a bundle should have it."""
+    plain = templates.astype("<f4").tobytes() + owners.astype("<i4").tobytes()
+    return plain + bytes(-len(plain) % CHUNK_BYTES)
+
+
+def a_forged_bundle(
+    *,
+    text: bytes | None = None,
+    gallery: bytes | None = None,
+    alter: Callable[[bytes], bytes] = bytes,
+    signers: Sequence[MemorySigningKey] = (ISSUER,),
+    **changes: Any,
+) -> BuiltBundle:
+    """Return a list that an issuer signed although ``build_bundle`` would not have made it.
+
+    Args:
+        text: The entries' JSON, instead of three good ones.
+        gallery: Templates, owners and padding, instead of three good ones.
+        alter: Done to the ciphertext before its digest is signed.
+        signers: Who sign the manifest.
+        changes: Fields of the manifest.
+    """
+    entries = [an_entry(number) for number in range(3)]
+    built = a_bundle(entries)
+    share_a, share_b = CountedEntropy().token(32), built.share_b
+    text = encode_entries(entries) if text is None else text
+    gallery = a_plain_gallery(unit_rows(3), owners_of(entries)) if gallery is None else gallery
+    manifest = msgspec.structs.replace(built.manifest, **({"entries_bytes": len(text)} | changes))
+    with body_cipher(bytearray(share_a), bytearray(share_b), manifest) as cipher:
+        body = encrypt_body(
+            cipher,
+            prefix=bytes.fromhex(manifest.nonce_prefix),
+            associated_data=associated_data(manifest),
+            parts=(memoryview(gallery), memoryview(text)),
+        )
+    body = bytearray(alter(bytes(body)))
+    if "body_bytes" not in changes:
+        manifest = msgspec.structs.replace(manifest, body_bytes=len(body))
+    manifest = msgspec.structs.replace(manifest, body_digest=sha256_hex(memoryview(body)))
+    return BuiltBundle(
+        bundle=assemble(sign(manifest, *signers), body),
+        share_b=share_b,
+        manifest=manifest,
+        digest=sha256_hex(encode(manifest)),
+        signatures_missing=(),
+    )
