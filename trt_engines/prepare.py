@@ -100,7 +100,7 @@ def prepare(
     entry = manifest.model.get(name)
     if entry is None:
         raise ConfigError(f"the manifest has no model {name}: expected one of {', '.join(manifest.model)}")
-    card_path = cache / MODELS_FOLDER / f"{name}.json"
+    card_path = card_path_of(name, cache)
     wanted = _depends_on(name, entry)
     kept = up_to_date(card_path, wanted)
     if kept is not None:
@@ -131,6 +131,16 @@ def prepare(
         raise ConfigError(f"model {name} of the manifest does not fit together: {fault}")
     _write(card_path, encode_card(card))
     return Prepared(card_path=card_path, card=card, fresh=True)
+
+
+def card_path_of(name: str, cache: Path) -> Path:
+    """Return where a model's card lies, or would lie."""
+    return cache / MODELS_FOLDER / f"{name}.json"
+
+
+def is_prepared(name: str, entry: ModelEntry, cache: Path) -> bool:
+    """Return whether preparing this model would change nothing."""
+    return up_to_date(card_path_of(name, cache), _depends_on(name, entry)) is not None
 
 
 def flavours(published: bytes, name: str, entry: ModelEntry) -> tuple[bytes, bytes, tuple[str, ...]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from appliance.errors import ConfigError, TransientError
 from appliance.model.frames import Floats, Pixels
@@ -22,6 +23,13 @@ from appliance.model.units import Digest
 
 BATCH_MAX = 64
 THREADS_MAX = 256
+
+_FAILURES: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+)
+"""ONNX Runtime's own errors have no base in common but ``Exception``."""
 
 
 class OnnxRuntimeEngine:
@@ -63,7 +71,7 @@ class OnnxRuntimeEngine:
         self._check(images)
         try:
             self._given = self._session.run(self._names, {self._input: images})
-        except (RuntimeError, ValueError) as error:
+        except _FAILURES as error:
             raise TransientError(f"{self._card.name} failed in ONNX Runtime ({type(error).__name__})") from error
         return dict(zip(self._names, self._given, strict=True))
 
@@ -127,5 +135,5 @@ def _session(model: bytes, card: ModelCard, *, threads: int, spin: bool) -> ort.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except (RuntimeError, ValueError) as error:
+    except _FAILURES as error:
         raise ConfigError(f"ONNX Runtime cannot load {card.cpu.file} ({type(error).__name__})") from error
