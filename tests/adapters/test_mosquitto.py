@@ -54,7 +54,8 @@ def test_with_persistence_a_retained_message_outlives_a_killed_broker(tmp_path: 
         client = PlainClient(broker.port)
         client.publish("a/b", b"kept", retain=True)
         client.close()
-        wait_until((tmp_path / "b" / "mosquitto.db").exists)
+        store = tmp_path / "b" / "mosquitto.db"
+        wait_until(lambda: store.exists() and b"kept" in store.read_bytes())  # it saves once a second
         broker.kill()
         broker.start()
         reader = PlainClient(broker.port)

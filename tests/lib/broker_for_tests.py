@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -99,15 +100,27 @@ class PlainClient:
         self._client.loop_stop()
 
 
+_UNREAD: WeakKeyDictionary[MessageBus, list[BusEvent]] = WeakKeyDictionary()
+
+
 def wait_for_event(bus: MessageBus, kind: type[E], *, timeout_s: float = WAIT_S_MAX) -> E:
-    """Poll ``bus`` until an event of ``kind`` comes; what comes before or with it is thrown away."""
+    """Poll ``bus`` until an event of ``kind`` comes; what came before it is thrown away, what came after is kept."""
     deadline_ns = CLOCK.boot_ns() + int(timeout_s * 1e9)
+    unread = _UNREAD.setdefault(bus, [])
     while CLOCK.boot_ns() < deadline_ns:
-        select.select([bus], [], [], 0.05)
-        for event in bus.poll():
+        while unread:
+            event = unread.pop(0)
             if isinstance(event, kind):
                 return event
+        select.select([bus], [], [], 0.05)
+        unread.extend(bus.poll())
     raise AssertionError(f"no {kind.__name__} within {timeout_s} s")
+
+
+def all_events(bus: MessageBus) -> list[BusEvent]:
+    """Return everything that is there now."""
+    unread = _UNREAD.pop(bus, [])
+    return [*unread, *bus.poll()]
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float = WAIT_S_MAX) -> None:
