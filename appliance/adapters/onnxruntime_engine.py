@@ -3,13 +3,15 @@
 Rules of this module:
     1. A model is loaded only after its SHA-256 is found to be the card's.
     2. Pictures go in as they lie in memory; nothing is copied, logged or kept here.
-    3. Outputs are overwritten by :meth:`OnnxRuntimeEngine.scrub`. ONNX Runtime's own arena cannot be reached: what an
-       intermediate tensor held stays there until the next run writes over it or the process ends.
+    3. :meth:`OnnxRuntimeEngine.scrub` overwrites what was returned, and looks at black pictures once so that ONNX
+       Runtime writes over its own intermediate tensors. Its arena cannot be reached otherwise; that nothing of a
+       frame is left afterwards is tested by reading the process's memory, and promised for one picture size only.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +40,14 @@ class OnnxRuntimeEngine:
     Args:
         card_path: The ``NAME.json`` that ``lamppost engines prepare`` wrote; the model lies beside it.
         threads: Threads for one run, 1 to ``THREADS_MAX``.
-        spin: Whether idle threads wait actively: a little faster, at the price of a whole core's heat.
+        spin: Whether idle threads wait actively: about a sixth faster with two threads, at the price of a core's
+            heat, and of whatever else wants that core.
 
     Raises:
         ConfigError: A file is missing, not readable, altered, or not a model of this kind.
     """
 
-    def __init__(self, card_path: Path, *, threads: int = 1, spin: bool = True) -> None:
+    def __init__(self, card_path: Path, *, threads: int = 1, spin: bool = False) -> None:
         if not 1 <= threads <= THREADS_MAX:
             raise ConfigError(f"threads is {threads}: expected 1 to {THREADS_MAX}")
         self._card = read_card(card_path)
@@ -55,6 +58,7 @@ class OnnxRuntimeEngine:
         if sorted(self._names) != sorted(self._card.outputs):
             raise ConfigError(f"{self._card.cpu.file} has other outputs than its card; run: lamppost engines prepare")
         self._given: list[Floats] = []
+        self._largest: tuple[int, ...] = ()
 
     @property
     def card(self) -> ModelCard:
@@ -69,17 +73,25 @@ class OnnxRuntimeEngine:
     def run(self, images: Pixels) -> dict[str, Floats]:
         """Return every output by name; see :class:`appliance.ports.inference.InferenceEngine`."""
         self._check(images)
-        try:
-            self._given = self._session.run(self._names, {self._input: images})
-        except _FAILURES as error:
-            raise TransientError(f"{self._card.name} failed in ONNX Runtime ({type(error).__name__})") from error
+        self._largest = max(self._largest, images.shape, key=math.prod)
+        self._given = self._infer(images)
         return dict(zip(self._names, self._given, strict=True))
 
     def scrub(self) -> None:
-        """Overwrite what the last run returned."""
+        """Overwrite what the last run returned, and what ONNX Runtime kept of it; takes as long as a run."""
         for output in self._given:
             output.fill(0)
         self._given = []
+        if self._largest:
+            self._infer(np.zeros(self._largest, np.uint8))
+            self._largest = ()
+
+    def _infer(self, images: Pixels) -> list[Floats]:
+        try:
+            outputs: list[Floats] = self._session.run(self._names, {self._input: images})
+        except _FAILURES as error:
+            raise TransientError(f"{self._card.name} failed in ONNX Runtime ({type(error).__name__})") from error
+        return outputs
 
     def _check(self, images: Pixels) -> None:
         size = self._card.size

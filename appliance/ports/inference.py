@@ -11,8 +11,8 @@ from appliance.model.units import Digest
 class InferenceEngine(Protocol):
     """One model with one image batch as input.
 
-    The prepared models of ``trt_engines`` take ``(n, height, width, 3)`` uint8 BGR or RGB pictures as they lie in
-    memory: layout, type and colour are changed inside the graph, where that is cheapest.
+    The prepared models of ``trt_engines`` take ``(n, height, width, 3)`` uint8 BGR pictures as they lie in memory:
+    layout, type, colour order, mean, scale and padding are dealt with inside the graph, where that is cheapest.
     """
 
     @property
@@ -24,7 +24,7 @@ class InferenceEngine(Protocol):
         """Return every output by name, each with ``n`` as first axis, valid until the next call.
 
         Args:
-            images: ``(n, height, width, 3)`` uint8, C-contiguous, in the manifest's colour order and size.
+            images: ``(n, height, width, 3)`` uint8 BGR, C-contiguous, of the size on the model's card (any, for a detector).
 
         Raises:
             ConfigError: The shape does not fit the model.
